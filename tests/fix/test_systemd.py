@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gateways.running_fronts import program
 from own_systemd import played
 from sampled import few
 
@@ -51,6 +52,10 @@ def test_the_stopped_name_server_of_a_resolver_is_started() -> None:
 @needs_haproxy
 def test_a_timeout_of_haproxy_is_raised_where_it_is_written() -> None:
     assert played(Path(__file__).with_name("in_machine_timeouts.py")) == "repaired and undone\n"
+
+
+def test_a_timeout_of_caddy_is_raised_where_it_is_written() -> None:
+    assert played(Path(__file__).with_name("in_machine_caddy.py"), program("caddy")) == "repaired and undone\n"
 
 
 @needs_haproxy

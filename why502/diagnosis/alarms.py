@@ -1,4 +1,4 @@
-"""The failures that clients noticed, and those that a few impatient clients caused themselves."""
+"""The failures that clients noticed, and those that a few clients caused themselves, by impatience or a wrong address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIKE = 1.2  # of the longest and the shortest wait: one timeout
 
 def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
     """Return the tallies of failures that clients noticed. Requests that a few impatient clients gave up (499) are left out,
-    because they happen everywhere.
+    because they happen everywhere, and so are one or two for which there is no route while others are served.
     """
     spared = made_good(snapshot)
     found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.is_failure)
@@ -25,7 +25,18 @@ def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
         for tally in found
         if tally.target not in spared
         if tally.symptom is not Symptom.CLIENT_CLOSED or not is_impatience(snapshot, tally.target)
+        if tally.symptom is not Symptom.ROUTE_MISSING or not is_astray(snapshot)
     )
+
+
+def is_astray(snapshot: Snapshot) -> bool:
+    """Return whether the requests without a route are so few beside those that were served that somebody may have mistyped an
+    address, or looked for what is not there.
+    """
+    logs = snapshot.logs
+    lost = sum(tally.count for tally in (logs.tallies if logs else ()) if tally.symptom is Symptom.ROUTE_MISSING)
+    served = sum(count for status, count in (logs.by_status if logs else {}).items() if status[:1] in "23")
+    return 0 < lost < FEW <= served
 
 
 def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:

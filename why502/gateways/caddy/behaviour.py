@@ -5,7 +5,7 @@ name.
 """
 
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour
-from why502.gateways.caddy.config.routes import ASKED
+from why502.gateways.caddy.config.routes import ASKED, WAIT
 from why502.gateways.caddy.logs import CHECK
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -19,6 +19,7 @@ BEHAVIOUR = Behaviour(
     tries_each_address=True,  # Go: net/dial.go, dialSerial
     refuses_long_requests=True,
     asked_first=ASKED,
+    read_timeout=WAIT,
     # Beside these it writes its environment, and what it does itself.
     journal_line=lazy(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?"),
     unplaced=OF_MESSAGES

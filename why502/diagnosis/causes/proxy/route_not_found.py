@@ -23,9 +23,11 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.deployment.variants import alternatives, certainty
+from why502.diagnosis.alarms import is_astray
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.config import Position
-from why502.model.finding import Layer, Risk, Severity
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, refutes
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 
@@ -110,11 +112,18 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
                     )
 
 
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence against this cause: a request or two beside others that are served."""
+    if (tally := case.tally(Symptom.ROUTE_MISSING)) and is_astray(case.here):
+        yield refutes("one or two requests may have a mistyped address: others are served", tally.source, PROOF)
+
+
 CAUSE = Cause(
     id="route-not-found",
     layer=Layer.PROXY,
     message="no route matches the request",
     symptoms={Symptom.ROUTE_MISSING: 5.0},
+    examine=examine,
     foresee=(
         slash_lost,
         static_not_proxied,

@@ -281,6 +281,9 @@ def _asked(segment: Segment, imports: Imports) -> Setting:
     return Setting(args=(f"{route.read_timeout_s:g}", *targets), at=segment.at)
 
 
+_WAITS = ("response_header_timeout", "read_timeout")
+
+
 def _located(matcher: str, site: Site) -> str:
     """Return the path that a matcher stands for; "" if it is none."""
     return site.paths.get(matcher, matcher if matcher.startswith("/") else "").removesuffix("*")
@@ -302,9 +305,13 @@ def _route(segment: Segment, inner: list[Segment], site: Site, location: str) ->
     kind = transport.words[1] if transport and len(transport.words) > 1 else ""
     default = "fastcgi" if kind == "fastcgi" else _PASSES[segment.name]
 
+    def written(*names: str) -> Setting | None:
+        found = next((lines[name] for name in names if name in lines and len(lines[name].words) > 1), None)
+        return Setting(args=(found.words[1],), at=found.at) if found else None
+
     def duration(*names: str) -> float:
-        word = next((lines[name].words[1] for name in names if name in lines and len(lines[name].words) > 1), "")
-        return seconds_of(word)
+        setting = written(*names)
+        return seconds_of(setting.args[0]) if setting else 0.0
 
     max_fails = next(iter(options.get("max_fails", ())), "1")
     return route_of(
@@ -320,7 +327,8 @@ def _route(segment: Segment, inner: list[Segment], site: Site, location: str) ->
             host_header=host_header(options["header_up"][1] if len(options.get("header_up", ())) > 1 else ""),
             dial_s=duration("dial_timeout"),
             write_s=duration("write_timeout"),
-            answer_s=duration("response_header_timeout", "read_timeout"),
+            answer_s=duration(*_WAITS),
+            wait=written(*_WAITS),
             fail_s=seconds_of(next(iter(options.get("fail_duration", ())), "")),
             max_fails=int(max_fails) if max_fails.isdecimal() and len(max_fails) < 6 else 1,
             verifies="tls_insecure_skip_verify" not in lines,

@@ -14,6 +14,7 @@ from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.target import Target
 
 DIAL_S = 3.0
+WAIT = "read_timeout"  # in a route's settings: the time limit of its transport for the answer, where it is written
 ASKED = "forward_auth"  # in a route's settings: the seconds that Caddy waits for whom it asks first, and their addresses
 _SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}
 
@@ -40,6 +41,7 @@ class Handling:
     server_name: str = ""
     tls: dict[str, str] = field(default_factory=dict)  # trusted_certificate, certificate, certificate_key
     asked: tuple[Setting, ...] = ()
+    wait: Setting | None = None
 
 
 def route_of(handling: Handling) -> Route:
@@ -84,6 +86,7 @@ def route_of(handling: Handling) -> Route:
         read_timeout_s=handling.answer_s,
         next_upstream=(),
         settings=({ASKED: handling.asked} if handling.asked else {})
+        | ({WAIT: (handling.wait,)} if handling.wait else {})
         | {
             f"{handling.directive}_ssl_{name}": (Setting(args=(value,), at=handling.at),)
             for name, value in given.items()
