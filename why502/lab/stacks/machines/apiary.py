@@ -108,7 +108,7 @@ FAULTS = (
     Fault(
         id="apiary-settings-of-ipv6",
         happens="the new settings.json has ::1 as its host; nginx still connects to 127.0.0.1: refused, 502",
-        steps="sed -i 's/\"host\": \"127.0.0.1\", \"port\": 7300/\"host\": \"::1\", \"port\": 7300/' /srv/apiary/settings.json; systemctl restart apiary",
+        steps='sed -i \'s/"host": "127.0.0.1", "port": 7300/"host": "::1", "port": 7300/\' /srv/apiary/settings.json; systemctl restart apiary',
         expects=causes("wrong-address"),
         targets=KOA,
     ),
