@@ -474,6 +474,7 @@ def _streams(
                 hint=container_logs.hint(container)
                 if container is not None
                 else "save those lines to a file (docker logs, journalctl) and give it with --log",
+                section=f"{kind} log" if isinstance(journal, HostError) or not whose else "",
             )
         )
 

@@ -91,6 +91,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         unexplained
         or logs is None
         or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # nothing is known
+        or (not logs.requests and any(gap.section == "access log" for gap in here.gaps))  # what clients got is unknown
         or (offline and any(map(_is_unread, logs.files)))
         or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) and not _is_made_up_for(check, here) for check in checks)
     ):

@@ -37,7 +37,9 @@ class Gap(Value, frozen=True, kw_only=True):
     source: str
     reason: str
     hint: str = ""
-    section: str = ""  # section of the snapshot that is missing, or incomplete if it is there, because a source took too long
+    section: str = (
+        ""  # section of the snapshot that is missing or incomplete because a source took too long; or the log that nobody read
+    )
 
 
 class Listener(Value, frozen=True, kw_only=True):

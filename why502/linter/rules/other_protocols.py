@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _WEB_PORTS = frozenset({80, 443})
+_OF_FPM = lazy(r"status|ping|fpm")
 
 
 @rule(206, "fastcgi-to-web-port", Severity.NOTE, "wrong-protocol")
@@ -35,6 +37,37 @@ def params_missing(deployment: Deployment) -> Iterator[Risk]:
         if route.protocol == "uwsgi" and deployment.is_whole and level is not None and level.is_known:
             if not {"uwsgi_param", "include"} & level.settings.keys():
                 yield risk("no uwsgi_param is set here", route.at, "add `include uwsgi_params;`")
+
+
+@rule(228, "request-parameters-missing", Severity.WARNING, "application-error")
+def request_missing(deployment: Deployment) -> Iterator[Risk]:
+    """PHP gets the name of the script, but neither the method nor the query of the request.
+
+    A `fastcgi_param` in a block drops all those of the enclosing blocks. Forms and parameters do not reach the application.
+    `include fastcgi_params;` beside it sets them.
+    """
+    for route in deployment.routes_of("fastcgi"):
+        level = deployment.level(route)
+        if route.protocol != "fastcgi" or not deployment.is_whole or level is None or not level.is_known:
+            continue
+        names = {one.args[0] for one in level.settings.get("fastcgi_param", ()) if one.args}
+        if _OF_FPM.search(route.location):  # a page of PHP-FPM itself
+            continue
+        if "SCRIPT_FILENAME" in names and not names & {"REQUEST_METHOD", "QUERY_STRING", "HTTP_HOST"}:
+            yield risk("PHP does not get the method and the query", route.at, "add `include fastcgi_params;`")
+
+
+@rule(229, "scgi-params-missing", Severity.WARNING, "invalid-response")
+def scgi_missing(deployment: Deployment) -> Iterator[Risk]:
+    """`scgi_pass` sends no parameters, so the application does not even get the method and the path.
+
+    `include scgi_params;` sets them.
+    """
+    for route in deployment.routes_of("scgi"):
+        level = deployment.level(route)
+        if route.protocol == "scgi" and deployment.is_whole and level is not None and level.is_known:
+            if not {"scgi_param", "include"} & level.settings.keys():
+                yield risk("no scgi_param is set here", route.at, "add `include scgi_params;`")
 
 
 @rule(208, "script-below-alias", Severity.WARNING, "fastcgi-script-not-found")
