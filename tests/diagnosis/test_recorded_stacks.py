@@ -52,6 +52,7 @@ def first(here: Snapshot) -> Finding | None:
         ("depot-htpasswd-lost", "application-error", "127.0.0.1:8080"),  # a handler in Go panics at each request
         ("ferry-lock-in-the-loop", "backend-hung", "unix:/run/ferry/api.sock"),  # pages that were answered before are not, either
         ("cargo-logs-belong-to-root", "backend-startup-failure", "127.0.0.1:3300"),  # PM2 stopped it, and cannot open its log
+        ("apiary-settings-with-a-comma", "backend-not-running", "127.0.0.1:7300"),  # beanstalkd ran before it ended, elsewhere
         ("stadium-njs-module-gone", "proxy-config-invalid", "None"),  # nginx is down since the restart after an upgrade
         ("three-middle-upgraded-module-missing", "proxy-config-invalid", "127.0.0.1:8080"),  # nginx is down, behind HAProxy
     ],

@@ -17,7 +17,7 @@ from why502.model.service import Service
 from why502.model.snapshot import Listener, NetworkSpace, PublishedPort, Snapshot
 from why502.model.target import Target
 
-BESIDE = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
+BESIDE = timedelta(seconds=2)  # log times are cut to whole seconds; a process's start time is accurate to about one second
 SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, not applications
 # Programs that listen on nearly every server and are never the application behind a proxy.
 _INFRASTRUCTURE = frozenset(
