@@ -54,7 +54,14 @@ MARKS = (
         b"AH01215",
     ),
     *(b"[perl:error]", b"output from CGI script", b"cgi daemon", b"exec of '"),
-    *(b"DNS lookup failure for", b"Error reading from remote server", b"temporary directory failed", b"emporary file"),
+    *(
+        b"protocol handler was valid",
+        b"reading status line",
+        b"DNS lookup failure for",
+        b"Error reading from remote server",
+        b"temporary directory failed",
+        b"emporary file",
+    ),
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
