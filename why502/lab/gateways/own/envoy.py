@@ -38,6 +38,6 @@ SCENES = (
         message="the machine's name server answers SERVFAIL for the server's name",
         build=name_servers,
         causes=("dns-resolver-failure",),
-        targets=("app.internal:3000", "app"),
+        targets=("app.internal:3000", "shop"),
     ),
 )
