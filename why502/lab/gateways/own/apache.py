@@ -101,7 +101,8 @@ def in_directory(play: Play) -> None:
 
 
 def over_socket(play: Play, *, mode: str = "") -> None:
-    """Pass requests to a Unix socket of this mode; without one there is no socket."""
+    """Pass requests to a Unix socket of this mode; without one there is no socket. The other route works."""
+    play.stage.backend(3000)
     if mode:
         play.stage.backend(f"unix:{play.stage.path(SOCKET)}", "--mode", mode)
     play.put(APP, own={"site": f'ProxyPass /shop/ "unix:{play.stage.path(SOCKET)}|http://localhost/"'})

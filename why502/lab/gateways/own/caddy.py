@@ -1,8 +1,6 @@
-"""Scenes of Caddy only. Source: caddyserver.com/docs/caddyfile/directives/reverse_proxy, "The http transport" (tls_server_name)."""
+"""Scenes of Caddy only. Source: caddyserver.com/docs/caddyfile/directives/reverse_proxy (tls_server_name)."""
 
 from __future__ import annotations
-
-from functools import partial
 
 from why502.lab.certificates import authority, certificate
 from why502.lab.gateways.scenes import Play, Scene, other_family, over_tls, to_app
@@ -21,7 +19,7 @@ SCENES = (
         build=by_address,
         causes=("tls-verify-failed",),
     ),
-    Scene(name="tls", message="no fault; TLS with the name of the certificate", build=partial(over_tls), targets=()),
+    Scene(name="tls", message="no fault; TLS with the name of the certificate", build=over_tls, targets=()),
     Scene(
         name="other-family",
         message="the application listens on [::1] only",
