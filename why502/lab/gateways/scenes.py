@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -161,6 +162,31 @@ def empty(play: Play) -> None:
 def waits_for_ever(play: Play) -> None:
     """Put a front without a limit before an application that never answers: clients leave."""
     to_app(play, options=("--does", "hang"), answer_s=0, patience_s=0.7)
+
+
+def other_family(play: Play) -> None:
+    """Have the application listen on the IPv6 loopback address only."""
+    play.stage.backend("[::1]:3000")
+    play.put(APP)
+    play.send()
+
+
+def frozen(play: Play) -> None:
+    """Stop the application's process (SIGSTOP) while it serves: the kernel still accepts connections for it."""
+    process = play.stage.backend(3000)
+    play.put(APP)
+    play.send(times=3)
+    process.send_signal(signal.SIGSTOP)
+    play.send(patience_s=8.0)
+
+
+def name_servers(play: Play, *known: str, rcode: str = "SERVFAIL", **settings: object) -> None:
+    """Name a server that the machine's name server answers for, or not: with this code for all other names."""
+    play.stage.backend(3000)
+    play.stage.backend("127.0.0.1:53", *known, "--rcode", rcode, script="names.py")
+    play.stage.resolver("nameserver 127.0.0.1\n")
+    play.put("app.internal:3000", **settings)
+    play.send()
 
 
 def does(what: str) -> Build:

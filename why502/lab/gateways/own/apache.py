@@ -11,6 +11,8 @@ from functools import partial
 from why502.lab.gateways.scenes import APP, REQUESTS, SECOND, Play, Scene
 
 _IN_GROUP = (APP, "app")
+SOCKET = "/run/shop/app.sock"
+_AT_SOCKET = (SOCKET, f"unix:{SOCKET}")
 
 
 def shared(play: Play) -> None:
@@ -98,6 +100,22 @@ def in_directory(play: Play) -> None:
     play.send("/cart/items")
 
 
+def over_socket(play: Play, *, mode: str = "") -> None:
+    """Pass requests to a Unix socket of this mode; without one there is no socket. The other route works."""
+    play.stage.backend(3000)
+    if mode:
+        play.stage.backend(f"unix:{play.stage.path(SOCKET)}", "--mode", mode)
+    play.put(APP, own={"site": f'ProxyPass /shop/ "unix:{play.stage.path(SOCKET)}|http://localhost/"'})
+    play.send("/shop/")
+
+
+def over_fastcgi(play: Play, *, modules: str = "") -> None:
+    """Pass requests over FastCGI to an HTTP server."""
+    play.stage.backend(3000)
+    play.put(APP, own={"site": f"ProxyPass /feed/ fcgi://{APP}/", "modules": modules})
+    play.send("/feed/")
+
+
 SCENES = (
     Scene(
         name="htaccess-dead-port",
@@ -183,5 +201,33 @@ SCENES = (
         message="the application's own 503, with a page of Apache's (`ProxyErrorOverride`)",
         build=own_and_passed,
         causes=("upstream-error-status",),
+    ),
+    Scene(
+        name="socket-missing",
+        message="no socket is at the path of `unix:`",
+        build=over_socket,
+        causes=("unix-socket-missing",),
+        targets=_AT_SOCKET,
+    ),
+    Scene(
+        name="socket-closed",
+        message="only root may use the socket of `unix:`",
+        build=partial(over_socket, mode="0600"),
+        causes=("unix-socket-permission",),
+        targets=_AT_SOCKET,
+    ),
+    Scene(name="socket", message="no fault; a Unix socket", build=partial(over_socket, mode="0666"), targets=()),
+    Scene(
+        name="module-missing",
+        message="`fcgi://` without mod_proxy_fcgi",
+        build=over_fastcgi,
+        causes=("proxy-module-missing",),
+        targets=(),
+    ),
+    Scene(
+        name="fastcgi-to-http",
+        message="FastCGI to an HTTP server",
+        build=partial(over_fastcgi, modules="proxy_fcgi"),
+        causes=("wrong-protocol",),
     ),
 )

@@ -10,7 +10,7 @@ from functools import partial
 
 from why502.lab.certificates import authority, certificate
 from why502.lab.gateways.fronts.haproxy import asked
-from why502.lab.gateways.scenes import APP, REQUESTS, Play, Scene
+from why502.lab.gateways.scenes import APP, REQUESTS, Play, Scene, name_servers, other_family, to_app
 
 _PAGE = "/run/front/sorry.http"
 _IN_GROUP = (APP, "app")  # the server, or its backend
@@ -105,6 +105,12 @@ def to_missing_group(play: Play) -> None:
     play.stage.backend(3000)
     play.put(APP, own={"frontend": "use_backend %[req.hdr(host),lower,word(1,.)]"})
     play.send()
+
+
+def own_name_servers(play: Play, *known: str, port: int = 53) -> None:
+    """Look the server's name up with HAProxy's own `resolvers`, whose name server listens on port 53."""
+    section = f"resolvers dns\n    nameserver local 127.0.0.1:{port}\n    hold valid 2s"
+    name_servers(play, *known, own={"global": section, "server": "resolvers dns"})
 
 
 SCENES = (
@@ -248,5 +254,31 @@ SCENES = (
         build=to_missing_group,
         causes=("route-target-missing", "route-not-found"),
         targets=(),
+    ),
+    Scene(
+        name="resolvers-dead",
+        message="the name server of `resolvers` does not run, and the machine's own does not know the name",
+        build=partial(own_name_servers, port=5353),
+        causes=("dns-resolver-failure",),
+        also=("all-upstreams-down",),
+        targets=("app.internal:3000", "app"),
+    ),
+    Scene(
+        name="resolvers",
+        message="no fault; a name of `resolvers`",
+        build=lambda play: own_name_servers(play, "app.internal=127.0.0.1"),
+        targets=(),
+    ),
+    Scene(
+        name="h2-to-http",
+        message="`proto h2` to a server that speaks HTTP/1 only",
+        build=partial(to_app, own={"server": "proto h2"}),
+        causes=("wrong-protocol",),
+    ),
+    Scene(
+        name="other-family",
+        message="the application listens on [::1] only",
+        build=other_family,
+        causes=("wrong-address",),
     ),
 )
