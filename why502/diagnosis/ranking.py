@@ -34,6 +34,7 @@ def ranked(findings: list[Finding], here: Snapshot) -> list[Finding]:
             is_sum=_is_sum(finding, findings, here),
             is_unfelt=_is_unfelt(finding, here),
             is_spare=_is_spare(finding, stated, spares),
+            is_unasked=_is_unasked(finding, findings, here),
             latest=latest.get(finding.target),
         ),
     )
@@ -123,17 +124,30 @@ def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
     return not retried or any(tally.symptom in own for tally in retried)
 
 
+def _is_unasked(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
+    """Return whether no client asks for the target of a finding, while requests to another one fail."""
+    if finding.failures or finding.target is None or CAUSES[finding.cause].answers:
+        return False
+    logs = here.logs
+    asked = {tally.target for tally in (logs.tallies if logs else ())} | {each.target for each in (logs.targets if logs else ())}
+    hurt = any(other.failures and other.ongoing and other.confidence >= ASSERTED for other in findings)
+    return hurt and finding.target not in asked
+
+
 def _is_of_another_attempt(tally: Tally) -> bool:
     """Return whether the client got another attempt's answer: no gateway sends a status below 502 for an unanswered attempt."""
     is_unanswered = tally.symptom in GAP and tally.symptom not in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     return is_unanswered and tally.status is not None and f"{tally.status}" not in FAILED
 
 
-def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, is_spare: bool, latest: datetime | None) -> tuple[object, ...]:
+def _rank(
+    finding: Finding, *, is_sum: bool, is_unfelt: bool, is_spare: bool, is_unasked: bool, latest: datetime | None
+) -> tuple[object, ...]:
     was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
         is_sum,  # the cause on each server ranks before "no server left", also if each is up for a moment
+        is_unasked,
         is_unfelt,  # if requests fail elsewhere, the user asks about those
         finding.confidence >= ASSERTED and not finding.ongoing,  # ongoing failures rank before resolved ones
         finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and the latest failures before earlier ones
