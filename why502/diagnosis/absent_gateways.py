@@ -44,6 +44,8 @@ def refusing(case: Case) -> tuple[Proxy, ConfigProblem] | None:
     With a target, it is the one that should listen there. A port in use is no error of the configuration, and a container that
     does not start has its own words.
     """
+    if not any(proxy.test is ConfigTest.FAILED and not proxy.is_running for proxy in case.proxies):
+        return None
     if case.offline or refused_gateway(case) or (case.target is None and serving(case.here)):
         return None
     absent = missing(case) if case.target is None else [case.missing_gateway] if case.missing_gateway else []

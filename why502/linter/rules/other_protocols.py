@@ -32,11 +32,7 @@ def params_missing(deployment: Deployment) -> Iterator[Risk]:
 
     `include uwsgi_params;` sets them.
     """
-    for route in deployment.routes_of("uwsgi"):
-        level = deployment.level(route)
-        if route.protocol == "uwsgi" and deployment.is_whole and level is not None and level.is_known:
-            if not {"uwsgi_param", "include"} & level.settings.keys():
-                yield risk("no uwsgi_param is set here", route.at, "add `include uwsgi_params;`")
+    yield from _without_parameters(deployment, "uwsgi")
 
 
 @rule(228, "request-parameters-missing", Severity.WARNING, "application-error")
@@ -63,11 +59,16 @@ def scgi_missing(deployment: Deployment) -> Iterator[Risk]:
 
     `include scgi_params;` sets them.
     """
-    for route in deployment.routes_of("scgi"):
+    yield from _without_parameters(deployment, "scgi")
+
+
+def _without_parameters(deployment: Deployment, protocol: str) -> Iterator[Risk]:
+    """Yield the routes of a protocol that send none of its parameters."""
+    for route in deployment.routes_of(protocol):
         level = deployment.level(route)
-        if route.protocol == "scgi" and deployment.is_whole and level is not None and level.is_known:
-            if not {"scgi_param", "include"} & level.settings.keys():
-                yield risk("no scgi_param is set here", route.at, "add `include scgi_params;`")
+        if route.protocol == protocol and deployment.is_whole and level is not None and level.is_known:
+            if not {f"{protocol}_param", "include"} & level.settings.keys():
+                yield risk(f"no {protocol}_param is set here", route.at, f"add `include {protocol}_params;`")
 
 
 @rule(208, "script-below-alias", Severity.WARNING, "fastcgi-script-not-found")

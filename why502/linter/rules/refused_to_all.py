@@ -11,7 +11,6 @@ from why502.model.finding import Risk, Severity
 _EVERY = frozenset({"/", "^/", ".", ".*", "^", "^.*$", "^.*", "^/.*$", "^/.*", "^(.*)$", "^/(.*)$", "(.*)", "/(.*)", "^/(.*)"})
 _REDIRECTS = frozenset({"301", "302", "303", "307", "308"})
 _SAME_PLACE = frozenset({"$host$request_uri", "$http_host$request_uri", "$host$uri", "$http_host$uri", "$host$uri$is_args$args"})
-_LIKE_REDIRECT = ("redirect", "permanent")
 
 
 @rule(218, "allow-after-deny-all", Severity.WARNING, "denied-by-rule")
@@ -20,17 +19,12 @@ def too_late(deployment: Deployment) -> Iterator[Risk]:
 
     The first rule that matches decides (ngx_http_access_module). Everyone gets 403, also those who are allowed below.
     """
-    for level, first in deployment.uses("deny"):
-        if first.args != ("all",) or first is not next(iter(_denials(level)), None):
-            continue
+    for level in dict.fromkeys(level for level, _ in deployment.uses("deny")):
         rules = level.own("allow", "deny")
-        later = [one for one in rules[rules.index(first) :] if one.name == "allow"]
-        if later and not any(one.name == "allow" for one in rules[: rules.index(first)]):
-            yield risk("this allow comes behind `deny all`, which everyone meets first", later[0].at, "write it above `deny all`")
-
-
-def _denials(level: Level) -> Iterator[object]:
-    return (one for one in level.own("deny") if one.args == ("all",))
+        end = next((at for at, one in enumerate(rules) if one.name == "deny" and one.args == ("all",)), len(rules))
+        later = next((one for one in rules[end:] if one.name == "allow"), None)
+        if later is not None and all(one.name == "deny" for one in rules[:end]):
+            yield risk("this allow comes behind `deny all`, which everyone meets first", later.at, "write it above `deny all`")
 
 
 @rule(219, "redirect-to-itself", Severity.WARNING, "rewrite-cycle")
@@ -63,8 +57,11 @@ def takes_all(deployment: Deployment) -> Iterator[Risk]:
 
     Expressions come before prefixes, unless these have `^~` or `=`. The others get no request.
     """
-    for server in deployment.blocks("server"):
-        locations = [each for each in deployment.blocks("location") if each.around is server and each.args]
+    found: dict[Level, list[Level]] = {}
+    for each in deployment.blocks("location"):
+        if each.around is not None and each.around.name == "server" and each.args:
+            found.setdefault(each.around, []).append(each)
+    for server, locations in found.items():
         if not server.is_known:
             continue
         all_ = next((each for each in locations if each.args[0] in ("~", "~*") and each.args[-1] in _EVERY), None)
