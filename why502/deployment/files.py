@@ -87,6 +87,11 @@ class Level:
         return scope.first(self.settings, name)
 
     @property
+    def server(self) -> Level | None:
+        """The level itself or the nearest enclosing one that is a `server`; None outside of any."""
+        return next((outer for outer in self.outwards if outer.name == "server"), None)
+
+    @property
     def outwards(self) -> Iterator[Level]:
         """Yield the level itself and the enclosing ones."""
         level: Level | None = self

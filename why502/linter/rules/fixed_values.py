@@ -27,7 +27,7 @@ def scheme(deployment: Deployment) -> Iterator[Risk]:
         name = directive.args[0].lower() if directive.args else ""
         if name not in ("x-forwarded-proto", "x-forwarded-scheme") or directive.args[1:] != ("http",):
             continue
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        server = level.server
         if server is not None and server.own("listen") and all("ssl" in one.args for one in server.own("listen")):
             yield risk("X-Forwarded-Proto is http, and this server only takes TLS", directive.at, "write $scheme")
 
@@ -82,7 +82,7 @@ def by_client(deployment: Deployment) -> Iterator[Risk]:
     for level, directive in deployment.uses("proxy_pass"):
         if not directive.args or level.path[:1] == ("stream",) or not _TO_CLIENT.fullmatch(directive.args[0]):
             continue
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        server = level.server
         names = server.own("server_name") if server else ()
         if not any(outer.name == "if" for outer in level.outwards) and names and not _is_a_forward_proxy(names[0].args):
             yield risk(

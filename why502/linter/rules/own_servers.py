@@ -83,7 +83,7 @@ def chosen_by_client(deployment: Deployment) -> Iterator[Risk]:
     """
     for level, directive in deployment.uses("proxy_pass"):
         if directive.args and _CLIENTS.fullmatch(directive.args[0]):
-            server = next((outer for outer in level.outwards if outer.name == "server"), None)
+            server = level.server
             names = [name for each in (server.own("server_name") if server else ()) for name in each.args]
             if not any(name not in ("_", "") for name in names) or "http_host" in directive.args[0]:
                 yield risk(f"the client chooses the target of {directive.args[0]}", directive.at, "name the backend")

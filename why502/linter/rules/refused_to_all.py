@@ -34,7 +34,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
     It asks again, gets the same answer, and gives up: "too many redirects".
     """
     for level, directive in deployment.uses("return"):
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        server = level.server
         if server is None or level.path[:1] == ("stream",) or any(outer.name == "if" for outer in level.outwards):
             continue
         where = directive.args[-1] if directive.args and (len(directive.args) == 1 or directive.args[0] in _REDIRECTS) else ""

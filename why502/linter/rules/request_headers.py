@@ -43,7 +43,7 @@ def host(deployment: Deployment) -> Iterator[Risk]:
 
 def _pattern(level: Level) -> str:
     """Return the name of the server around a level if it is a pattern, else ""."""
-    server = next((outer for outer in level.outwards if outer.name == "server"), None)
+    server = level.server
     named = server.own("server_name") if server else ()
     first = named[0].args[0] if named and named[0].args else ""
     return first if first == "_" or first.startswith(("*", "~")) or first.endswith(".*") else ""

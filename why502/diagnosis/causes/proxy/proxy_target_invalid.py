@@ -103,7 +103,7 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
         last = directive.args[-1] if directive.args else ""
         if not last.startswith("@") or "$" in last:
             continue
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        server = level.server
         if server is None or not server.is_known or not level.is_known or (level is server and _always_redirects(server)):
             continue
         if server.at not in locations:

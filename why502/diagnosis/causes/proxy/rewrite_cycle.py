@@ -61,7 +61,7 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.level(route)
         if level is None or not level.is_known or not route.listens or route.location.startswith("@"):
             continue
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        server = level.server
         for setting in route.settings.get("error_page", ()):
             codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
             if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
